@@ -1,7 +1,6 @@
 """Audit: what a model does on many prompts that nobody listed, and which of it holds."""
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ from melbo_app.errors import InputError
 from melbo_app.jobs.job import Job
 from melbo_app.library.audits import Audit, AuditedBehaviour
 from melbo_app.library.damage import Listed
-from melbo_app.library.job_records import JobRecord
 from melbo_app.studies.audit import AuditProgress, MakeAudit
 from melbo_app.studies.audit_answer import alarms_line
 from melbo_app.studies.audit_page import UNFOLDED
@@ -103,14 +101,6 @@ class AuditTab(HistoryTab):
         for button, write in ((self.page, self._write_page), (self.json, self._write_json)):
             made = bind(button.click, write, self.shown, self._file)
             made.success(None, None, None, js=fetch_script(FILE), api_visibility="private")
-
-    def show_job(self, record: JobRecord) -> Changes:
-        """Show the audit that a job made, in ``job_outputs``."""
-        every, ended = self._found(), record.ended or datetime.now(UTC)
-        found = next((one for one in every if (record.started or record.created) <= one.created <= ended), None)
-        if found is None:
-            raise InputError("audit", "it is no longer kept", "Run the job again")
-        return {**self._chosen(found), **self._list(every, found.key)}
 
     def _show_last(self, request: gr.Request, values: Values) -> Iterator[Changes]:
         if not self._workbench.why_not("audits"):

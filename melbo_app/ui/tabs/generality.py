@@ -1,6 +1,5 @@
 """Generality: do the chosen vectors work on prompts they were not trained on?"""
 
-from datetime import UTC, datetime
 from typing import Any
 
 import gradio as gr
@@ -10,7 +9,6 @@ from melbo_app.errors import InputError
 from melbo_app.jobs.job import Job
 from melbo_app.library.damage import Listed
 from melbo_app.library.generality import Generality
-from melbo_app.library.job_records import JobRecord
 from melbo_app.library.prompt_sets import SHIPPED, SetPrompt, joined, parse_prompts
 from melbo_app.studies.generality import RANDOM, GeneralityProgress, MeasureGenerality
 from melbo_app.ui.components.generality import generality_grid, grid, group_table, vector_table
@@ -92,15 +90,6 @@ class GeneralityTab(HistoryTab):
         bind(self.grid.use, self._use, [self.shown], session.bank_outputs)
         outputs = [*rooms.outputs, *session.prompt_inputs, *session.bank_outputs]
         completions.steer_after(bind(self.grid.open, self._open, [self.shown], outputs).success)
-
-    def show_job(self, record: JobRecord) -> Changes:
-        """Show the result of a job, in ``job_outputs``: the one made while it ran."""
-        every, ended = self._found(), record.ended or datetime.now(UTC)
-        begun = record.started or record.created
-        found = next((one for one in every if begun <= one.created <= ended), None)
-        if found is None:
-            raise InputError("result", "it is no longer kept", "Run the job again")
-        return {**self._chosen(found), **self._list(every, found.key)}
 
     def _use(self, event: gr.EventData, key: str | None) -> Changes:
         """Choose a vector, at the R at which it was tried."""

@@ -1,7 +1,6 @@
 """Harden: a model is trained to answer as before while an adversary perturbs it, and compared with the one before."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ from melbo_app.errors import InputError, Stopped
 from melbo_app.jobs.job import Job
 from melbo_app.library.damage import Listed
 from melbo_app.library.hardened import Hardened
-from melbo_app.library.job_records import JobRecord
 from melbo_app.studies.harden import Harden
 from melbo_app.studies.harden_command import harden_command
 from melbo_app.studies.hardening_lines import compared_lines, settings_line
@@ -77,14 +75,6 @@ class HardenTab(HistoryTab):
         self._runs.bind(self.load.click, self._load, self.shown, [self.progress, wake], self.progress)
         made = bind(self.json.click, self._write, self.shown, self._file)
         made.success(None, None, None, js=fetch_script(FILE), api_visibility="private")
-
-    def show_job(self, record: JobRecord) -> Changes:
-        """Show the model that a job made, in ``job_outputs``."""
-        every, ended = self._found(), record.ended or datetime.now(UTC)
-        found = next((one for one in every if (record.started or record.created) <= one.created <= ended), None)
-        if found is None:
-            raise InputError("hardening", "it is not one of the loaded model", "Load the model that it was made from")
-        return {**self._chosen(found), **self._list(every, found.key)}
 
     def _show_last(self, request: gr.Request, values: Values) -> Iterator[Changes]:
         if not self._workbench.why_not("harden"):

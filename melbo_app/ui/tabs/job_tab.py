@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 import gradio as gr
@@ -153,6 +154,16 @@ class HistoryTab(JobTab):
         for run in self._bind_job(opened, inputs, outputs):
             bind(run.failure, self._failed, [self.shown], [self.shown, self.progress, *outputs])
         bind(self.history.change, self._choose, [self.history, self.shown], [self.shown, self.progress, *views])
+
+    def show_job(self, record: JobRecord) -> Changes:
+        """Show the result that was made while a job ran. Raises InputError if it is gone, or of another model."""
+        every, ended = self._found(), record.ended or datetime.now(UTC)
+        begun = record.started or record.created
+        found = next((one for one in every if begun <= one.created <= ended), None)
+        if found is None:
+            problem = "it is no longer kept, or another model is loaded"
+            raise InputError("result", problem, "Load its model, or run the job again")
+        return {**self._chosen(found), **self._list(every, found.key)}
 
     def _begun(self) -> Changes:
         return {self.shown: UNDER_WAY, self.history: gr.Dropdown(value=None)}

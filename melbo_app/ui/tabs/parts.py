@@ -1,6 +1,5 @@
 """Parts: which heads and MLPs carry what a vector does."""
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ from melbo_app.jobs.job import Job
 from melbo_app.library.atomic import write_file
 from melbo_app.library.circuits import Circuit, Part
 from melbo_app.library.damage import Listed
-from melbo_app.library.job_records import JobRecord
 from melbo_app.studies.parts import EXACT, KEEP, RANDOM, TOKENS, FindParts, PartsProgress
 from melbo_app.studies.parts_answer import command_of, effect_sentence, notes_of, percent, set_sentences
 from melbo_app.ui.components.command_line import command_line
@@ -90,15 +88,6 @@ class PartsTab(HistoryTab):
         bind(self.map.point, self._point, [self.shown], self.one)
         made = bind(self.json.click, self._write, self.shown, self._file)
         made.success(None, None, None, js=fetch_script(FILE), api_visibility="private")
-
-    def show_job(self, record: JobRecord) -> Changes:
-        """Show the result of a job, in ``job_outputs``."""
-        every, ended = self._found(), record.ended or datetime.now(UTC)
-        begun = record.started or record.created
-        found = next((one for one in every if begun <= one.created <= ended), None)
-        if found is None:
-            raise InputError("result", "it is no longer kept", "Run the job again")
-        return {**self._chosen(found), **self._list(every, found.key)}
 
     def _study(self, values: Values) -> FindParts:
         session = self._session

@@ -1,6 +1,5 @@
 """Reliability: how steadily do the chosen vectors move a propensity, input by input and in other settings?"""
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ from melbo_app.errors import InputError
 from melbo_app.jobs.job import Job
 from melbo_app.library.contrast_sets import CONTRAST, Setting, parse_contrast
 from melbo_app.library.damage import Listed
-from melbo_app.library.job_records import JobRecord
 from melbo_app.library.model_catalogue import canonical
 from melbo_app.library.reliability import Reliability
 from melbo_app.studies.generality import RANDOM
@@ -109,15 +107,6 @@ class ReliabilityTab(HistoryTab):
         bind(self.table.pick, self._pick, [self.shown], picked)
         made = bind(self.json.click, self._write, self.shown, self._file)
         made.success(None, None, None, js=fetch_script(FILE), api_visibility="private")
-
-    def show_job(self, record: JobRecord) -> Changes:
-        """Show the result of a job, in ``job_outputs``: the one made while it ran."""
-        every, ended = self._found(), record.ended or datetime.now(UTC)
-        begun = record.started or record.created
-        found = next((one for one in every if begun <= one.created <= ended), None)
-        if found is None:
-            raise InputError("result", "it is no longer kept", "Run the job again")
-        return {**self._chosen(found), **self._list(every, found.key)}
 
     def _study(self, values: Values) -> MeasureReliability:
         session = self._session

@@ -1,7 +1,6 @@
 """Removal: is a behaviour gone from an edited model, or hidden?"""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ from gradio.blocks import Block
 from melbo_app.errors import InputError
 from melbo_app.jobs.job import Job
 from melbo_app.library.damage import Listed
-from melbo_app.library.job_records import JobRecord
 from melbo_app.library.organism_recipe import OrganismRecipe
 from melbo_app.library.removals import Removal
 from melbo_app.studies.removal import PROMPTS, TestRemoval
@@ -95,14 +93,6 @@ class RemovalTab(HistoryTab):
         made.success(None, None, None, js=fetch_script(FILE), api_visibility="private")
         texts = [self.before, self.edited, self.clean]
         self._kept.bind(texts, rooms.opened("removal"), lambda fields, _: fields, [], [])
-
-    def show_job(self, record: JobRecord) -> Changes:
-        """Show what a job made, in ``job_outputs``."""
-        every, ended = self._found(), record.ended or datetime.now(UTC)
-        found = next((one for one in every if (record.started or record.created) <= one.created <= ended), None)
-        if found is None:
-            raise InputError("result", "it is no longer kept", "Run the job again")
-        return {**self._chosen(found), **self._list(every, found.key)}
 
     def _banks(self) -> Any:
         names = [] if self._workbench.why_not("removal") else [one.name for one in self._workbench.banks()]

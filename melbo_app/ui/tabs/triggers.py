@@ -1,6 +1,5 @@
 """Triggers: what added to a clean prompt makes the model do something. Experimental."""
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,6 @@ from gradio.blocks import Block
 from melbo_app.errors import InputError
 from melbo_app.jobs.job import Job
 from melbo_app.library.damage import Listed
-from melbo_app.library.job_records import JobRecord
 from melbo_app.library.prompt_sets import SHIPPED
 from melbo_app.library.triggers import TriggerSearch
 from melbo_app.studies.trigger_answer import NOTE
@@ -64,14 +62,6 @@ class TriggersTab(HistoryTab):
         bind(self.table.pick, self._pick, [self.shown], [self.table, self.answers])
         made = bind(self.json.click, self._write, self.shown, self._file)
         made.success(None, None, None, js=fetch_script(FILE), api_visibility="private")
-
-    def show_job(self, record: JobRecord) -> Changes:
-        """Show the search that a job made, in ``job_outputs``."""
-        every, ended = self._found(), record.ended or datetime.now(UTC)
-        found = next((one for one in every if (record.started or record.created) <= one.created <= ended), None)
-        if found is None:
-            raise InputError("triggers", "they are no longer kept", "Run the job again")
-        return {**self._chosen(found), **self._list(every, found.key)}
 
     def _study(self, values: Values) -> FindTriggers:
         return self.form.study(values)
