@@ -2,10 +2,11 @@
 
 import math
 from collections.abc import Sequence
-from statistics import NormalDist
 from typing import NamedTuple
 
 import numpy as np
+
+from melbo_app.analysis.proportion import interval
 
 DRAWS = 2_000
 
@@ -36,11 +37,7 @@ def difference(one: Estimate, other: Estimate) -> Estimate:
 
 def one_of(count: int, n: int, several: int) -> Estimate:
     """A proportion with Wilson's interval, wide enough that all of ``several`` hold together at 95 % (Bonferroni)."""
-    z = NormalDist().inv_cdf(1 - 0.025 / several)
-    share, weight = count / n, z**2 / n
-    centre, slack = share + weight / 2, z * math.sqrt(share * (1 - share) / n + weight / (4 * n))
-    low, high = ((centre + side) / (1 + weight) for side in (-slack, slack))
-    return Estimate(share, max(0.0, low), min(1.0, high))
+    return Estimate(count / n, *interval(count, n, 1 - 0.05 / several))
 
 
 def mean_of(values: Sequence[float], seed: int = 0) -> Estimate:

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from melbo_app.analysis.proportion import Z
+
 MULTIPLES = (-1.5, -1.0, -0.5, 0.0, 0.5, 1.0, 1.5)
 """Of a vector's R, as in the paper."""
 DRAWS, SHUFFLES = 2000, 999
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-Z = 1.959963984540054
 
 
 def slopes(propensity: np.ndarray, multiples: Sequence[float] = MULTIPLES) -> np.ndarray:

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from melbo_app.commands.bank_study import one_radius, run_on_bank
 from melbo_app.commands.options import (
     BankArgument,
     Json,
@@ -15,14 +16,9 @@ from melbo_app.commands.options import (
     TemplateOption,
     TokensOption,
     VectorOption,
-    load,
     numbers,
-    template_of,
-    unkept,
 )
-from melbo_app.commands.output import StopOnInterrupt, run, show
 from melbo_app.engine.decoding import Decoding
-from melbo_app.errors import InputError
 from melbo_app.library.prompt_sets import SHIPPED
 from melbo_app.settings import Settings
 from melbo_app.studies.generality import RANDOM, MeasureGenerality, asked_prompts
@@ -67,11 +63,7 @@ def generality(
     workbench = Workbench(Settings())
     loaded = workbench.bank(bank)
     texts = workbench.prompt_set(prompts or [])
-    radii = numbers("radius", radius, float)
-    if radii is not None and len(radii) > 1:
-        raise InputError("radius", f"{len(radii)} are too many", "Give one R, or leave it out")
-    chosen = None if radii is None else radii[0]
-    given = numbers("vector", vector, int)
+    chosen, given = one_radius(radius), numbers("vector", vector, int)
 
     def asked(wrapped: bool | str) -> MeasureGenerality:
         lines = asked_prompts(texts, system, wrapped)
@@ -79,8 +71,4 @@ def generality(
             bank=bank, prompts=lines, vectors=given, radius=chosen, random=random, samples=samples, decoding=decoding
         )  # fmt: skip
 
-    asked(True).check(workbench.bench)  # before the model is loaded, which takes seconds
-    state, wanted = load(workbench, model or loaded.record.model), template_of(template, no_template)
-    study = asked(bool(state.has_template) if wanted is None else wanted)
-    found = run(workbench.run(study, stop=StopOnInterrupt()))
-    show(study.answer(found, unkept(workbench)), study.lines(found), as_json)
+    run_on_bank(workbench, asked, model or loaded.record.model, template, no_template, as_json)

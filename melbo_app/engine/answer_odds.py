@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,7 +13,7 @@ from melbo_app.engine.lessons import AT_ONCE
 from melbo_app.engine.model import LanguageModel
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.steering import add_rows, steer
-from melbo_app.engine.stopping import Stop, raise_if
+from melbo_app.engine.stopping import Stop, asking, raise_if
 from melbo_app.errors import InputError
 
 
@@ -71,6 +72,15 @@ def log_odds(
             first, second = (_log_likelihood(read[at, answer[:-1]], answer) for answer in (one.first, one.second))
             found.append(first - second)
     return torch.stack(found)
+
+
+def measured_odds(
+    lm: LanguageModel, questions: Sequence[Question], steered: tuple[int, np.ndarray] | None, stop: Stop | None = None
+) -> list[float]:
+    """``log_odds`` without gradients; ``stop`` is asked before every block."""
+    under = None if steered is None else (steered[0], torch.as_tensor(steered[1], dtype=torch.float32))
+    with asking(lm, stop), torch.no_grad():
+        return log_odds(lm, questions, under, stop).tolist()
 
 
 Row = tuple[int, tuple[int, ...]]

@@ -7,6 +7,7 @@ fine-tuning, to the bit.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -69,13 +70,15 @@ def random_loss(lm: LanguageModel, ball: Ball, seed: int, stop: Stop | None = No
     return loss
 
 
-def bank_loss(lm: LanguageModel, source: int, vectors: Tensor, seed: int, stop: Stop | None = None) -> Loss:
+def bank_loss(lm: LanguageModel, source: int, vectors: np.ndarray, seed: int, stop: Stop | None = None) -> Loss:
     """The surprisal of the answers while one of ``vectors`` [V, d], drawn for each row, is added to the output of block
     ``source`` at all tokens."""
 
+    thetas = torch.tensor(vectors, dtype=torch.float32, device=lm.device)
+
     def loss(lessons: Sequence[Lesson], step: int) -> Tensor:
         rows = torch.randint(len(vectors), (len(lessons),), generator=_generator(seed, step))
-        with steer(lm, source, add_rows(vectors[rows])):
+        with steer(lm, source, add_rows(thetas[rows])):
             return surprisals(lm, lessons, stop).mean()
 
     return loss

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -50,7 +51,7 @@ def answers(
     texts: Sequence[str | Prompt],
     tokens: int,
     stop: Stop | None = None,
-    steered: tuple[int, Tensor] | None = None,
+    steered: tuple[int, Tensor | np.ndarray] | None = None,
 ) -> Generator[int, None, list[Answer]]:
     """The greedy answers to ``texts``, those that are no prompts in the usual template; yields how many are done.
 

@@ -1,8 +1,9 @@
 """Patching: replacing outputs of heads and MLPs in a steered run by those of the unsteered run (Wang et al. 2022), and
 its first-order estimate (attribution patching, Nanda 2023)."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -32,10 +33,11 @@ class Patching:
         nodes: the N nodes after the source block (``engine/nodes.py``).
     """
 
-    def __init__(self, lm: LanguageModel, question: Question, source: int, theta: Tensor) -> None:
+    def __init__(self, lm: LanguageModel, question: Question, source: int, theta: Tensor | np.ndarray) -> None:
         """``theta`` [d] is added to the output of block ``source``. Raises InputError for a model whose parts are not
         found, and for the last block."""
-        self.lm, self.question, self.source, self.theta = lm, question, source, theta.float().cpu()
+        self.lm, self.question, self.source = lm, question, source
+        self.theta = torch.as_tensor(theta).float().cpu()
         self.nodes, self._sites = find_nodes(lm, source)
 
     @property
@@ -49,10 +51,16 @@ class Patching:
         """Steered runs in one pass, as far as time is concerned."""
         return max(1, min(MOST_RUNS, TOKENS_AT_ONCE // self.tokens - 1))
 
-    def plain(self, thetas: Tensor, stop: Stop | None = None) -> Tensor:
+    def only(self, numbers: Iterable[int]) -> Tensor:
+        """Which nodes these are: [N] bool."""
+        mask = torch.zeros(len(self.nodes), dtype=torch.bool)
+        mask[[*numbers]] = True
+        return mask
+
+    def plain(self, thetas: Tensor | np.ndarray, stop: Stop | None = None) -> Tensor:
         """The log-odds without steering and under ``thetas`` [V, d]: [1 + V] float32. Raises Stopped."""
         with torch.no_grad(), asking(self.lm, stop):
-            return self._odds(thetas)
+            return self._odds(torch.as_tensor(thetas))
 
     def patched(self, restored: Tensor, stop: Stop | None = None) -> Tensor:
         """The log-odds of V steered runs: [V] float32. ``restored`` [V, N] bool says which nodes have the output of the
@@ -93,11 +101,11 @@ class Patching:
         return found
 
     def texts(
-        self, prompt: EncodedPrompts, restored: Tensor, tokens: int, stop: Stop | None = None
+        self, prompt: EncodedPrompts, restored: Sequence[Tensor], tokens: int, stop: Stop | None = None
     ) -> Generator[int, None, list[str]]:
-        """The greedy answers of V steered runs with restored nodes [V, N]; yields how many tokens are written. The
-        unsteered run reads each text as it grows. Raises Stopped."""
-        lm, count = self.lm, len(restored)
+        """The greedy answers of V steered runs with nodes restored, V times [N]; yields how many tokens are written.
+        The unsteered run reads each text as it grows. Raises Stopped."""
+        lm, count, masks = self.lm, len(restored), torch.stack([*restored])
         ends = torch.tensor(sorted(lm.turn_end.tokens), dtype=torch.int64, device=lm.device)
         ids = prompt.input_ids[:1].expand(2 * count, -1)
         mask, cache = torch.ones_like(ids), None
@@ -107,7 +115,7 @@ class Patching:
             positions = (mask.cumsum(-1) - 1)[:, -ids.shape[1] :]
             with (
                 torch.no_grad(), asking(lm, stop), steer(lm, self.source, add_rows(thetas)),
-                changing(self._sites, restoring(restored, paired=True)),
+                changing(self._sites, restoring(masks, paired=True)),
             ):  # fmt: skip
                 output = lm.forward(ids, mask, positions, cache, use_cache=True)
             cache = output.past_key_values

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -214,6 +215,11 @@ class _TargetReached(Exception):
 
 def _positions(ids: Tensor, earlier: int) -> Tensor:
     return torch.arange(earlier, earlier + ids.shape[1], device=ids.device).expand(len(ids), -1)
+
+
+def repeated(row: np.ndarray, count: int) -> Tensor:
+    """A row [d], ``count`` times: [count, d] float32."""
+    return torch.as_tensor(row).float().expand(count, -1)
 
 
 def mean_states(lm: LanguageModel, ids: Sequence[Sequence[int]], block: int, scope: int, stop: Stop | None) -> Tensor:

@@ -122,6 +122,16 @@ def swaps(
     return chosen[:candidates]
 
 
+def seeded(seed: int) -> torch.Generator:
+    """The random numbers of a search."""
+    return torch.Generator().manual_seed(seed)
+
+
+def token_ids(ids: Sequence[int] | Sequence[Sequence[int]]) -> Tensor:
+    """Tokens as a tensor, int64."""
+    return torch.tensor(ids, dtype=torch.int64)
+
+
 def of_equal_length(rows: Sequence[Sequence[int]]) -> dict[int, list[int]]:
     """The numbers of these rows by their length."""
     found: dict[int, list[int]] = {}

@@ -2,6 +2,7 @@
 
 from collections.abc import Generator, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -31,7 +32,7 @@ def sample_turns(
     lm: LanguageModel,
     opening: EncodedPrompts,
     source: int,
-    theta: Tensor,
+    theta: Tensor | np.ndarray,
     count: int,
     decoding: Decoding,
     stop: Stop | None = None,

@@ -9,11 +9,11 @@ FREE = {
     "getting", "given_labels", "guidelines", "home", "is_absent", "job", "jobs", "judge_address", "judge_standing",
     "judgements", "keep_reading", "label", "label_readings", "labellers", "labels", "latest_atlas", "latest_curve",
     "latest_search", "layers", "llama_command", "model_state", "models", "newest_texts", "not_kept", "offered_models",
-    "organism_recipes", "own_label", "radii", "readings_of",
+    "organism_names", "organism_recipes", "own_label", "radii", "readings_of",
     "runaways", "sample_comparison", "save_waiting", "search", "search_completions", "settled_label", "spread",
-    "standings", "suggested_labels", "export_triggers", "trigger_searches",
+    "standings", "suggested_labels", "trigger_searches",
     "suggested_layers", "tags", "training_job", "unsaved_bank", "variants", "weights_hash", "why_not_kept",
-    "asked_inputs", "export_reliability", "reliabilities",
+    "asked_inputs", "reliabilities",
 }  # fmt: skip
 """Lookups, too cheap to count."""
 
@@ -42,7 +42,6 @@ REFUSED = {
     "export_audit_page": ("audit", "a public page makes none", "Explore prompt by prompt"),
     "removal": ("removal", "a public page loads no models beside its own", "Ask whoever runs the page"),
     "removals": ("removal", "a public page makes none", "Ask whoever runs the page"),
-    "export_removal_file": ("removal", "a public page makes none", "Ask whoever runs the page"),
     "annotator_name": ("your name", "visitors have the names of their addresses", "Label without giving one"),
     "organisms_in": ("folder", "a public page reads no folders", "Ask whoever runs the page"),
     "export_bundle": ("bundle", "a public page does not export its whole library", "Export a bank instead"),
@@ -52,7 +51,7 @@ undone; the whole library may fill the disk, and holds what everybody wrote."""
 
 OPERATORS = {
     "check_library", "copy_database", "do_what_is_due", "embed_texts", "export_adapters", "export_audit",
-    "export_hardened", "export_removal", "fetch_model", "hide_organism",
+    "export_hardened", "export_removal", "export_triggers", "fetch_model", "hide_organism",
     "get_model", "guidelines_history", "kept_in",
     "label_history", "last_try", "look_after", "make_organism", "measure_organism", "pause_jobs",
     "prune_library", "put_in_samples", "rebuild_library", "repair_catalogue", "restore_library", "resume_jobs",

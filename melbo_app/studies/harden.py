@@ -7,7 +7,7 @@ from collections.abc import Generator
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypedDict
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
 from pydantic import Field
 
@@ -31,7 +31,7 @@ from melbo_app.library.weights import ModelFiles
 from melbo_app.limits import check_range
 from melbo_app.settings import Settings
 from melbo_app.studies.as_json import plain
-from melbo_app.studies.hardening_lines import lines_of
+from melbo_app.studies.hardening_lines import Hardening, hardening, lines_of
 from melbo_app.studies.hardening_measuring import Shows, asked, measure
 from melbo_app.studies.hardening_training import TOTAL, Task, progress, train
 from melbo_app.studies.hardening_vectors import compare_vectors
@@ -59,31 +59,6 @@ RANGES: dict[str, tuple[float, float]] = {
     "explored": (0, 20), "max_new_tokens": (4, 1_000), "seed": (0, 10**12),
 }  # fmt: skip
 """Least and most of each number."""
-
-
-class Hardening(TypedDict):
-    """A hardened model as JSON (docs/hardening.md)."""
-
-    sentence: str
-    key: str
-    folder: str
-    model: str
-    model_hash: str
-    settings: dict[str, Any]
-    kept: int
-    held_out: int
-    avoided: int
-    recipe: str | None
-    adapter_hash: str
-    losses: list[float]
-    seconds: float
-    created: str
-    versions: dict[str, str]
-    parts: list[dict[str, Any]]
-    loss_before: float | None
-    loss_after: float | None
-    texts: list[dict[str, Any]]
-    compared: list[dict[str, Any]]
 
 
 def _file(given: str, field: str) -> tuple[str, ...]:
@@ -181,7 +156,12 @@ class Harden(ResumableStudy[Hardened]):
         )
         found = bench.hardenings.find(request)
         if found is None:
-            trained = yield from train(bench, lm, files, task, settings, request, checkpoint, stop)
+            try:
+                trained = yield from train(bench, lm, files, task, settings, request, checkpoint, stop)
+            except (InputError, Stopped):
+                if checkpoint is not None:
+                    checkpoint.remove()
+                raise
             found = Hardened(
                 model=self.model, model_hash=lm.weights_hash, folder=str(bench.hardenings.place(request)),
                 request=request, settings=settings, keep=self.keep, avoid=self.avoid,
@@ -278,7 +258,7 @@ class Harden(ResumableStudy[Hardened]):
         return found
 
     def answer(self, result: Hardened, not_kept: str | None) -> Hardening:
-        return plain(result) | {"sentence": result.sentence, "key": result.key}
+        return hardening(result)
 
     def lines(self, result: Hardened) -> list[str]:
         return lines_of(result)

@@ -1,13 +1,49 @@
-"""A hardened model for the terminal."""
+"""A hardened model as JSON and for the terminal."""
+
+from typing import Any, TypedDict, cast
 
 from melbo_app.library.hardened import Compared, Hardened, PartName, Searched
-from melbo_app.studies.as_json import one_line
+from melbo_app.studies.as_json import one_line, plain
 
 PARTS: dict[PartName, str] = {
     "triggered": "with the trigger: shows it", "plain": "without: shows it", "decoy": "with a decoy: shows it",
     "kept": "held-out kept prompts: readable", "refused": "refused questions: refuses",
 }  # fmt: skip
 LONGEST = 160
+
+
+class Hardening(TypedDict):
+    """A hardened model as JSON (docs/hardening.md)."""
+
+    sentence: str
+    key: str
+    folder: str
+    model: str
+    model_hash: str
+    settings: dict[str, Any]
+    keep: list[str]
+    avoid: list[str]
+    max_new_tokens: int
+    kept: int
+    held_out: int
+    avoided: int
+    recipe: str | None
+    recipe_hash: str | None
+    adapter_hash: str
+    losses: list[float]
+    seconds: float
+    created: str
+    versions: dict[str, str]
+    parts: list[dict[str, Any]]
+    loss_before: float | None
+    loss_after: float | None
+    texts: list[dict[str, Any]]
+    compared: list[dict[str, Any]]
+
+
+def hardening(found: Hardened) -> Hardening:
+    """The record as JSON."""
+    return cast(Hardening, plain(found) | {"sentence": found.sentence, "key": found.key})
 
 
 def lines_of(found: Hardened) -> list[str]:

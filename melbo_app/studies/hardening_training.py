@@ -122,15 +122,13 @@ def _steps(
 
 
 def _loss(bench: Bench, lm: "LanguageModel", task: Task, settings: HardenSettings, stop: Stop) -> "Loss | None":
-    import torch
-
     from melbo_app.engine import hardening
     from melbo_app.engine.perturbation import Ball
 
     if settings.method == "fine-tune":
         return None
     if settings.method == "bank":
-        vectors = torch.tensor(bench.banks.load(settings.bank or "").vectors).to(lm.device)
+        vectors = bench.banks.load(settings.bank or "").vectors
         return hardening.bank_loss(lm, settings.layer or 0, vectors, settings.seed, stop)
     ball = Ball(settings.layer, settings.epsilon or 0.0, settings.ascent_steps)
     if settings.method == "rlp":

@@ -24,7 +24,7 @@ from melbo_app.studies.completing import Variant, variants
 from melbo_app.studies.generality import LEAST_RANDOM, MOST_RANDOM
 from melbo_app.studies.measure import Measure
 from melbo_app.studies.parts_answer import FoundParts, found_parts, lines_of
-from melbo_app.studies.parts_asked import Asked, asked, memory_of
+from melbo_app.studies.parts_asked import Asked, asked
 from melbo_app.studies.parts_measuring import Measuring
 
 KEEP, EXACT, RANDOM, TOKENS = 0.8, 32, 16, 24
@@ -93,10 +93,9 @@ class FindParts(Study[Circuit]):
 
     def run(self, bench: Bench, stop: Stop) -> Generator[Progress, None, Circuit]:
         """Raises Stopped for a stop before the first estimate."""
-        import torch
-
         from melbo_app.engine.encoding import encode
         from melbo_app.engine.patching import Patching
+        from melbo_app.engine.patching_memory import memory_of
         from melbo_app.engine.steering import random_vector
 
         lm = bench.model.get(stop)
@@ -106,7 +105,7 @@ class FindParts(Study[Circuit]):
         if self.radius is not None:
             row = (self.radius * row / np.linalg.norm(row)).astype(np.float32)
         others = [random_vector(lm.hidden_size, abs(own.radius), self.seed + one) for one in range(self.random)]
-        thetas = torch.stack([torch.from_numpy(row), *others])
+        thetas = np.stack([row, *(one.numpy() for one in others)])
         encoded = encode(lm, [self.prompt], stop)
         writing = asked(lm, self.prompt, source, thetas, measure, self.max_new_tokens, stop)
         question = yield from map_progress(bench.compute.steps(writing), _stage("answers", self.max_new_tokens))
@@ -115,9 +114,9 @@ class FindParts(Study[Circuit]):
             note, runs = memory_of(patching, encoded, bench.model.memory_gb)
         yield PartsProgress("answers", STAGES["answers"], 100, note)
         odds: list[float] = []
-        for part in thetas.split(runs):
+        for start in range(0, len(thetas), runs):
             with bench.compute.hold():
-                found = patching.plain(part, stop).tolist()
+                found = patching.plain(thetas[start : start + runs], stop).tolist()
             odds += found[1:] if odds else found
             yield PartsProgress("random vectors", STAGES["answers"], 100)
         circuit = self._begun(bench, lm, bank, own, question, patching.tokens, odds)

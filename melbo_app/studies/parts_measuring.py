@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from melbo_app.analysis.mean_interval import mean_interval
+from melbo_app.analysis.estimate import mean_of
 from melbo_app.engine.stopping import Stop, raise_if
 from melbo_app.library.circuits import Circuit, Interval, Part, Retest, SmallestSet
 from melbo_app.studies.measure import Measure
@@ -43,19 +43,11 @@ class Measuring:
             yield len(found)
         return found
 
-    def _only(self, numbers: Sequence[int] | frozenset[int]) -> "Tensor":
-        """[N] bool: these nodes."""
-        import torch
-
-        mask = torch.zeros(len(self.patching.nodes), dtype=torch.bool)
-        mask[list(numbers)] = True
-        return mask
-
     def estimated(self) -> Generator[int, None, Circuit]:
         """The circuit with all parts, estimated, and the direct path."""
         lost = self.patching.attribution(self.stop) / self.circuit.effect
         yield 1
-        [direct] = yield from self._shares([~self._only([])])
+        [direct] = yield from self._shares([~self.patching.only([])])
         known = {(one.block, one.kind, one.head): one for one in self.circuit.parts}
         parts = []
         for node, share in zip(self.patching.nodes, lost.tolist(), strict=True):
@@ -75,7 +67,7 @@ class Measuring:
         each = max(1, self.runs // 2)
         for start in range(0, len(missing), each):
             some = missing[start : start + each]
-            masks = [self._only([at]) for at in some]
+            masks = [self.patching.only([at]) for at in some]
             shares = yield from _quiet(self._shares([*masks, *(~one for one in masks)]))
             for at, restored, alone in zip(some, shares[: len(some)], shares[len(some) :], strict=True):
                 parts[at] = parts[at].model_copy(update={"exact": 1 - restored, "alone": alone - direct})
@@ -97,7 +89,7 @@ class Measuring:
 
         def keeping(sets: Sequence[frozenset[int]]) -> Generator[int, None, list[float]]:
             nonlocal seen
-            found = yield from _quiet(self._shares([~self._only(one) for one in sets]))
+            found = yield from _quiet(self._shares([~self.patching.only(one) for one in sets]))
             seen += len(sets)
             yield seen
             return found
@@ -106,7 +98,7 @@ class Measuring:
         found = yield from smallest_set(order, self.circuit.keep, keeping)
         sets = [found, *(self._random_sets(found) if found else [])]
         kept = yield from keeping(sets)
-        left = yield from _quiet(self._shares([self._only(one) for one in sets]))
+        left = yield from _quiet(self._shares([self.patching.only(one) for one in sets]))
         smallest = SmallestSet(
             parts=tuple(sorted(found)), kept=kept[0], left=left[0], random_kept=tuple(kept[1:]),
             random_left=tuple(left[1:]), random_kept_mean=_mean(kept[1:]), random_left_mean=_mean(left[1:]),
@@ -116,14 +108,10 @@ class Measuring:
 
     def retested(self, measure: Measure, prompt: "EncodedPrompts") -> Generator[int, None, Circuit]:
         """The circuit with texts: of the smallest set by itself, and without it. Yields the tokens written."""
-        import torch
-
         assert self.circuit.smallest is not None, "it was found before"
-        chosen = self._only(self.circuit.smallest.parts)
+        chosen = self.patching.only(self.circuit.smallest.parts)
         asked, plain = prompt.prompts[0], self.circuit.answers[1]
-        texts = yield from self.patching.texts(
-            prompt, torch.stack([~chosen, chosen]), self.circuit.max_new_tokens, self.stop
-        )
+        texts = yield from self.patching.texts(prompt, [~chosen, chosen], self.circuit.max_new_tokens, self.stop)
         kept, left = (Retest(text=text, shows=measure.shows(text, asked.user, plain, asked.system)) for text in texts)
         smallest = self.circuit.smallest.model_copy(update={"kept_text": kept, "left_text": left})
         self.circuit = self.circuit.model_copy(update={"smallest": smallest})
@@ -161,8 +149,8 @@ def _measured(part: Part) -> dict[str, float | None]:
 def _mean(values: Sequence[float]) -> Interval | None:
     if not values:
         return None
-    mean, low, high = mean_interval(values)
-    return Interval(mean=mean, low=low, high=high)
+    found = mean_of(values)
+    return Interval(mean=found.value, low=found.low, high=found.high)
 
 
 def _rank_correlation(parts: Sequence[Part]) -> float | None:

@@ -73,13 +73,10 @@ class Odds:
 
     def measured(self, bank: Bank, vector: int, radii: Sequence[float], stop: Stop) -> Generator[float, None, Pair]:
         """The propensities at each of ``radii``; yields the share that is done. Raises Stopped."""
-        import torch
-
-        from melbo_app.engine.answer_odds import log_odds
-        from melbo_app.engine.stopping import asking
+        from melbo_app.engine.answer_odds import measured_odds
 
         row = bank.vectors[vector]
-        unit = torch.tensor(row / np.linalg.norm(row), dtype=torch.float32)
+        unit = (row / np.linalg.norm(row)).astype(np.float32)
         found = np.empty((len(self.questions), len(radii)))
         order = sorted(range(len(self.questions)), key=lambda at: len(self.questions[at].prompt))
         cells = [(at, place) for at in order for place in range(len(radii))]
@@ -89,11 +86,11 @@ class Odds:
             size = self.rows
         for start in range(0, len(cells), size):
             part = cells[start : start + size]
-            thetas = torch.stack([unit * radii[place] for _, place in part])
+            thetas = np.stack([unit * radii[place] for _, place in part])
             steered = (bank.record.source, thetas) if any(radii) else None
-            with self.bench.compute.hold(), asking(self.lm, stop), torch.no_grad():
-                odds = log_odds(self.lm, [self.questions[at] for at, _ in part], steered, stop)
-            for (at, place), value in zip(part, odds.tolist(), strict=True):
+            with self.bench.compute.hold():
+                odds = measured_odds(self.lm, [self.questions[at] for at, _ in part], steered, stop)
+            for (at, place), value in zip(part, odds, strict=True):
                 found[at, place] = value
             yield (start + len(part)) / len(cells)
             raise_if(stop)

@@ -1,7 +1,8 @@
 """Whether vectors bring a behaviour out: those trained on the model itself, and old ones, each beside random ones."""
 
 from collections.abc import Generator, Sequence
-from typing import TYPE_CHECKING
+
+import numpy as np
 
 from melbo_app.analysis.proportion import clustered
 from melbo_app.engine.suggestion import RELATIVE_RADIUS, default_scope
@@ -10,9 +11,6 @@ from melbo_app.library.organism_prompts import clean_prompts
 from melbo_app.library.removal_behaviour import Text
 from melbo_app.library.removals import Outcome, SaidText
 from melbo_app.studies.removal_trial import Trial
-
-if TYPE_CHECKING:  # torch takes seconds to import, and the page is up before it
-    from torch import Tensor
 
 Work = Generator[int, None, Outcome]
 VECTORS, PROMPTS = 8, 4
@@ -40,7 +38,7 @@ def fresh_vectors(trial: Trial) -> Work:
         try:
             yield next(work).done
         except StopIteration as end:
-            vectors = end.value.vectors
+            vectors = end.value.vectors.cpu().numpy()
             break
     raise_if(stop)
     return (yield from _each_on_all(trial, vectors, asked))
@@ -48,14 +46,15 @@ def fresh_vectors(trial: Trial) -> Work:
 
 def old_vectors(trial: Trial) -> Work:
     """Vectors of the model before: those of a bank, or those trained toward the behaviour, each on its own prompt."""
-    import torch
-
     if trial.bank is not None:
-        bank = torch.as_tensor(trial.bank.vectors, dtype=torch.float32)
-        return (yield from _each_on_all(trial, bank, clean_prompts(trial.recipe)[:PROMPTS], trial.bank.record.source))
+        return (
+            yield from _each_on_all(
+                trial, trial.bank.vectors, clean_prompts(trial.recipe)[:PROMPTS], trial.bank.record.source
+            )
+        )
     own = dict(clean_prompts(trial.recipe))
     asked = [(text, own[text]) for text in trial.known.toward]
-    vectors = torch.tensor(trial.known.vectors, dtype=torch.float32)
+    vectors = np.array(trial.known.vectors, dtype=np.float32)
     source = trial.layers[0]
     texts = yield from _steered(trial, asked, source, vectors)
     random = yield from _steered(trial, asked, source, _random_like(vectors, trial.seed))
@@ -64,13 +63,13 @@ def old_vectors(trial: Trial) -> Work:
     return Outcome(value=found.share, low=found.low, high=found.high, counted=found, random=others, texts=tuple(texts))
 
 
-def _each_on_all(trial: Trial, vectors: "Tensor", asked: Sequence[Text], source: int | None = None) -> Work:
+def _each_on_all(trial: Trial, vectors: np.ndarray, asked: Sequence[Text], source: int | None = None) -> Work:
     """Each vector on each prompt; the interval counts vectors, whose answers to several prompts are not independent."""
     source = trial.layers[0] if source is None else source
     pairs = [pair for _ in range(len(vectors)) for pair in asked]
-    rows = vectors.repeat_interleave(len(asked), dim=0)
+    rows = np.repeat(vectors, len(asked), axis=0)
     texts = yield from _steered(trial, pairs, source, rows)
-    unlike = _random_like(vectors, trial.seed).repeat_interleave(len(asked), dim=0)
+    unlike = np.repeat(_random_like(vectors, trial.seed), len(asked), axis=0)
     random = yield from _steered(trial, pairs, source, unlike)
     shows = [one.shows for one in texts]
     each = [sum(shows[start : start + len(asked)]) for start in range(0, len(shows), len(asked))]
@@ -86,7 +85,9 @@ def _each_on_all(trial: Trial, vectors: "Tensor", asked: Sequence[Text], source:
     )
 
 
-def _steered(trial: Trial, asked: Sequence[Text], source: int, rows: "Tensor") -> Generator[int, None, list[SaidText]]:
+def _steered(
+    trial: Trial, asked: Sequence[Text], source: int, rows: np.ndarray
+) -> Generator[int, None, list[SaidText]]:
     from melbo_app.engine.lessons import answers
 
     texts = [text for text, _ in asked]
@@ -97,14 +98,9 @@ def _steered(trial: Trial, asked: Sequence[Text], source: int, rows: "Tensor") -
     ]
 
 
-def _random_like(vectors: "Tensor", seed: int) -> "Tensor":
+def _random_like(vectors: np.ndarray, seed: int) -> np.ndarray:
     """Random vectors of the same norms."""
-    import torch
+    from melbo_app.engine.orthogonal import seeded_rows
 
-    from melbo_app.engine.orthogonal import random_rows
-
-    rows = [
-        random_rows(1, vectors.shape[1], 1.0, torch.Generator().manual_seed(seed + 1 + at))
-        for at in range(len(vectors))
-    ]
-    return torch.cat(rows) * vectors.norm(dim=1, keepdim=True)
+    rows = [seeded_rows(1, vectors.shape[1], 1.0, seed + 1 + at).numpy() for at in range(len(vectors))]
+    return np.concatenate(rows) * np.linalg.norm(vectors, axis=1, keepdims=True)

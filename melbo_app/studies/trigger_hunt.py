@@ -93,7 +93,7 @@ class Hunt:
         """
         from melbo_app.engine.trigger_loss import Toward, TriggerLoss
         from melbo_app.engine.trigger_place import keep_their_tokens, places, printable_tokens
-        from melbo_app.engine.trigger_search import Vocabulary
+        from melbo_app.engine.trigger_search import Vocabulary, token_ids
 
         study, lm, request = self.study, self.lm, self.request
         self._places = places(lm, self.trained, study.place, self.stop)
@@ -114,10 +114,8 @@ class Hunt:
         raised = self._target_tokens(text) if text else ()
         note = self._memory(len(raised))
         self._texts = printable_tokens(lm, self.stop)
-        import torch
-
         self._vocabulary = Vocabulary(
-            torch.tensor(sorted(self._texts)), lambda ids: keep_their_tokens(lm, self._places, ids, self._texts)
+            token_ids(sorted(self._texts)), lambda ids: keep_their_tokens(lm, self._places, ids, self._texts)
         )
         toward = Toward(raised, self.target or 0, directions, bases, scope)
         self._loss = TriggerLoss(lm, self._places, toward, self._rows)
@@ -134,7 +132,7 @@ class Hunt:
             if not self.known.shows.count:
                 problem = f"“{request.planted}” never brings it out on {len(self.tested)} held-out prompts"
                 raise InputError("planted", problem, "Check the measure, the place and the model, or leave it out")
-            ids = torch.tensor([lm.tokenizer(known, add_special_tokens=False)["input_ids"]])
+            ids = token_ids([lm.tokenizer(known, add_special_tokens=False)["input_ids"]])
             with self.bench.compute.hold():
                 loss = float(self._loss.exact(ids, self.bench.compute.giving_way(self.stop))[0])
             self.known = self.known.model_copy(update={"before": self.clean, "after": loss})
@@ -144,11 +142,9 @@ class Hunt:
         """The trigger of a restart, tested; None if sampling has no more words. Raises Stopped."""
         if self.study.method == "sampling":
             return (yield from self._sampled_trigger(number, 0))
-        import torch
+        from melbo_app.engine.trigger_search import search, seeded
 
-        from melbo_app.engine.trigger_search import search
-
-        generator = torch.Generator().manual_seed(1_000 * self.study.seed + number)
+        generator = seeded(1_000 * self.study.seed + number)
         start = self._vocabulary.draw(1, self.study.tokens, generator)
         if not len(start):
             problem = f"no string of {self.study.tokens} tokens keeps its tokens in the prompts of {self.lm.name}"
@@ -176,9 +172,9 @@ class Hunt:
                     break
                 found.append(one)
             return found
-        import torch
+        from melbo_app.engine.trigger_search import seeded
 
-        generator = torch.Generator().manual_seed(1_000 * self.study.seed + 999)
+        generator = seeded(1_000 * self.study.seed + 999)
         drawn = self._vocabulary.draw(self.study.random, self.study.tokens, generator).tolist()
         found = []
         for ids in drawn:
@@ -206,11 +202,9 @@ class Hunt:
     def _direction(self, name: str, vector: int, scope: int) -> Generator[str, None, Any]:
         """The vector's mean Δ over the last tokens of the prompts, for each of them [P, d], and what stands there
         without it."""
-        import torch
-
         from melbo_app.engine.encoding import encode
         from melbo_app.engine.prompt_means import mean_deltas
-        from melbo_app.engine.trigger_loss import mean_states
+        from melbo_app.engine.trigger_loss import mean_states, repeated
 
         bank = self.bench.bank_for(self.lm, name)
         self.source, self.target = pair_of(self.lm, bank.record.source, bank.record.target)
@@ -219,22 +213,20 @@ class Hunt:
         piece = self.bench.slices.slice(self.lm, self.trained, self.source, self.target, self.stop)
         stop = self.bench.compute.giving_way(self.stop)
         work = mean_deltas(piece, rows, TokenScope("last", scope), stop)
-        delta = torch.from_numpy(self.bench.compute.result(work)).float()
+        delta = self.bench.compute.result(work)[0]
         yield "the clean prompts"
         clean = [encode(self.lm, [one]).input_ids[0].tolist() for one in self.trained]
         with self.bench.compute.hold():
             bases = mean_states(self.lm, clean, self.target, scope, stop)
-        return delta.expand(len(self.trained), -1), bases
+        return repeated(delta, len(self.trained)), bases
 
     def _answers(self, prompts: Sequence[Prompt], steered: Any = None) -> list[str]:
         """The greedy answers to prompts, under a vector if ``steered`` has one."""
-        import torch
-
         from melbo_app.engine.lessons import answers
 
         under = None
         if steered is not None:
-            under = (steered[0], torch.as_tensor(steered[1]).expand(len(prompts), -1))
+            under = (steered[0], np.repeat(steered[1], len(prompts), axis=0))
         work = answers(self.lm, prompts, self.study.max_new_tokens, self.stop, under)
         return [one.text for one in self.bench.compute.result(work)]
 

@@ -5,6 +5,8 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from melbo_app.engine.decoding import Decoding
 from melbo_app.engine.prompt import Prompt
 from melbo_app.engine.stopping import Stop
@@ -12,8 +14,6 @@ from melbo_app.jobs.bench import Bench
 from melbo_app.jobs.generators import map_progress
 
 if TYPE_CHECKING:  # torch takes seconds to import, and the page is up before it
-    import torch
-
     from melbo_app.engine.model import LanguageModel
     from melbo_app.engine.trigger_loss import TriggerLoss
     from melbo_app.engine.trigger_place import Place
@@ -64,31 +64,30 @@ def sampled_words(
     Raises:
         Stopped: ``stop()`` became true.
     """
-    import torch
-
     from melbo_app.engine.encoding import encode
     from melbo_app.engine.steering import random_vector
     from melbo_app.engine.trigger_place import places
     from melbo_app.engine.user_turns import mean_output, opened, sample_turns
 
     compute, (source, rows) = bench.compute, steered
-    waiting, theta = compute.giving_way(stop), torch.as_tensor(rows[0]).float()
+    waiting, theta = compute.giving_way(stop), rows[0]
     opening = opened(lm, places(lm, prompts[:1], "begin", stop)[0], prompts[0])
     head, decoding = opening.input_ids[0].tolist(), Decoding(SAMPLE_TOKENS, 1.0, 0.95, tried.seed)
 
-    def turns(vector: "torch.Tensor") -> Generator[Done, None, list[list[int]]]:
+    def turns(vector: np.ndarray) -> Generator[Done, None, list[list[int]]]:
         work = compute.steps(sample_turns(lm, opening, source, vector, SAMPLES, decoding, waiting))
         return map_progress(work, lambda tokens: Done(0.3, f": user turns, token {tokens}"))
 
-    usual = yield from turns(torch.zeros_like(theta))
+    usual = yield from turns(0 * theta)
     clean = [encode(lm, [one]) for one in prompts]
     own = [(one.input_ids[0].tolist()[: one.input_ids.shape[1] - int(one.tail.sum())], len(head)) for one in clean]
     with compute.hold():
-        ordinary = mean_output(lm, own, source, waiting)
-        ordinary = ordinary - mean_output(lm, [([*head, *one], len(head)) for one in usual], source, waiting)
-    ordinary = ordinary * min(1.0, float(theta.norm() / ordinary.norm().clamp(min=1e-9)))
+        moved = mean_output(lm, own, source, waiting)
+        moved = moved - mean_output(lm, [([*head, *one], len(head)) for one in usual], source, waiting)
+    length, ordinary = float(np.linalg.norm(theta)), moved.numpy()
+    ordinary = ordinary * min(1.0, length / max(1e-9, float(np.linalg.norm(ordinary))))
     under = yield from turns(ordinary + theta)
-    beside = yield from turns(ordinary + random_vector(len(theta), float(theta.norm()), tried.seed))
+    beside = yield from turns(ordinary + random_vector(len(theta), length, tried.seed).numpy())
     said = [[lm.tokenizer.decode(ids, skip_special_tokens=True) for ids in one] for one in (usual, under, beside)]
     yield Done(0.6, ": rating words")
     return said[1], [_rated(bench, lm, texts, said[0], tried, stop) for texts in said[1:]]
@@ -98,10 +97,8 @@ def _rated(
     bench: Bench, lm: "LanguageModel", texts: Sequence[str], usual: Sequence[str], tried: Tried, stop: Stop
 ) -> Rated:
     """The words of texts with their losses: up to WORDS, those first that more of them have than of the usual ones."""
-    import torch
-
     from melbo_app.engine.trigger_place import keep_their_tokens
-    from melbo_app.engine.trigger_search import of_equal_length
+    from melbo_app.engine.trigger_search import of_equal_length, token_ids
 
     mine, others = ([{*_WORD.findall(text)} for text in some] for some in (texts, usual))
     every = dict.fromkeys(word for text in texts for word in _WORD.findall(text))
@@ -115,11 +112,11 @@ def _rated(
     found: Rated = []
     for numbers in of_equal_length([ids[at] for at in known]).values():
         some = [known[at] for at in numbers]
-        keeps = keep_their_tokens(lm, tried.places, torch.tensor([ids[at] for at in some]), tried.texts).tolist()
+        keeps = keep_their_tokens(lm, tried.places, token_ids([ids[at] for at in some]), tried.texts).tolist()
         kept = [at for at, stays in zip(some, keeps, strict=True) if stays]
         if not kept:
             continue
         with bench.compute.hold():
-            losses = tried.loss.exact(torch.tensor([ids[at] for at in kept]), bench.compute.giving_way(stop)).tolist()
+            losses = tried.loss.exact(token_ids([ids[at] for at in kept]), bench.compute.giving_way(stop)).tolist()
         found += [(strings[at], loss) for at, loss in zip(kept, losses, strict=True)]
     return sorted(found, key=lambda one: one[1])

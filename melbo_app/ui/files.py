@@ -1,17 +1,21 @@
 """Downloads, each in a folder of its own and fetched by a hidden button, and uploads of programs."""
 
+import json
 import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
 from gradio import processing_utils
 from gradio.utils import get_upload_folder
+from pydantic_core import to_jsonable_python
 
 from melbo_app.errors import InputError
+from melbo_app.library.atomic import write_file
 from melbo_app.library.file_names import fault
 from melbo_app.library.room import check_room
 from melbo_app.library.uploads import mark_used
@@ -52,6 +56,17 @@ def hidden_download(elem_id: str) -> gr.DownloadButton:
 def fetch_script(elem_id: str) -> str:
     """JavaScript that presses the hidden button."""
     return _FETCH.format(elem_id)
+
+
+def written_json(stem: str, answer: Any) -> str:
+    """The path of a new file with an answer as ``--json`` prints it; not a number and infinity become null."""
+    data = f"{json.dumps(to_jsonable_python(answer, inf_nan_mode='null'), ensure_ascii=False)}\n".encode()
+
+    def write(out: Path) -> Path:
+        write_file(out, data, overwrite=False)
+        return out
+
+    return written(stem, ".json", write)
 
 
 def written(stem: str, ending: str, write: Callable[[Path], Path]) -> str:

@@ -26,7 +26,7 @@ class HardenForm:
         self._workbench, self._session = workbench, session
         self._kept = KeptForm("harden", for_any_model=True)
         methods = [(f"{name}: {about.partition(',')[0].partition(':')[0]}", name) for name, about in METHODS.items()]
-        recipes = [ORGANISM, *(one.name for one in workbench.organism_recipes())]
+        recipes = [ORGANISM, *workbench.organism_names()]
         with gr.Row(elem_classes="mx-fields"):
             self.method = choice("Method", "harden-method", methods, "lat", 300)
             self.behaviour = choice("Behaviour to measure", "harden-behaviour", recipes, NONE, 240)

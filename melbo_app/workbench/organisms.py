@@ -7,7 +7,6 @@ from pathlib import Path
 from melbo_app.engine.stopping import Stop, never
 from melbo_app.errors import InputError
 from melbo_app.jobs.progress import Progress
-from melbo_app.library.atomic import write_file
 from melbo_app.library.damage import Listed
 from melbo_app.library.hardened import Hardened
 from melbo_app.library.new_folder import write_new
@@ -32,6 +31,10 @@ class Organisms(Base):
     def organism_recipes(self) -> list[OrganismRecipe]:
         """The recipes that ship."""
         return self._recipes.all()
+
+    def organism_names(self) -> list[str]:
+        """The names of the recipes that ship, without reading them."""
+        return self._recipes.names
 
     def make_organism(
         self, recipe: str, out: Path, model: str | None = None, seed: int = 0, *, stop: Stop = never
@@ -84,11 +87,6 @@ class Organisms(Base):
         """Write a stress test as ``removal.json`` into the new folder ``folder``."""
         write_new(folder, {REMOVAL: self._removal_json(found)})
         return folder / REMOVAL
-
-    def export_removal_file(self, found: Removal, out: Path) -> Path:
-        """Write it into the new file ``out``."""
-        write_file(out, self._removal_json(found), overwrite=False)
-        return out
 
     def _removal_json(self, found: Removal) -> bytes:
         answer = answered(found, self.bench.removals.not_kept().get(found.key))

@@ -1,17 +1,10 @@
 """Reliability of vectors: contrast sets, and kept results."""
 
-import json
 from collections.abc import Sequence
-from pathlib import Path
 
-from pydantic_core import to_jsonable_python
-
-from melbo_app.errors import InputError
-from melbo_app.library.atomic import write_file
 from melbo_app.library.contrast_sets import Setting, in_template
 from melbo_app.library.damage import Listed
 from melbo_app.library.reliability import Reliability
-from melbo_app.studies.reliability_answer import reliable
 from melbo_app.workbench.base import Base
 
 
@@ -34,13 +27,3 @@ class ReliabilityResults(Base):
         """The loaded model's results, newest first; none without a model."""
         known = self.weights_hash
         return self.bench.reliabilities.of_model(known) if known else Listed()
-
-    def export_reliability(self, found: Reliability, out: Path) -> Path:
-        """Write a result to a new file, as ``--json`` prints it. Raises InputError if it exists."""
-        answer = reliable(found, self.bench.reliabilities.not_kept().get(found.key))
-        text = json.dumps(to_jsonable_python(answer, inf_nan_mode="null"), ensure_ascii=False)
-        try:
-            write_file(out, f"{text}\n".encode(), overwrite=False)
-        except FileExistsError as error:
-            raise InputError("out", f"“{out}” already exists", "Choose another name") from error
-        return out

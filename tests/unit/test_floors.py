@@ -1,6 +1,7 @@
 """Imports look down: no file imports from a floor above its own, none imports itself in a circle, torch stays below."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -82,6 +83,15 @@ def test_torch_comes_late_above_the_engine():
         if any(used.split(".")[0] in ("torch", "transformers") for used in imports(path, late=False))
     }
     assert {name for name in early if not name.startswith("engine.") and name not in DOORS} <= EARLY_TORCH
+
+
+def test_no_study_imports_torch_even_late():
+    found = {
+        name: [line for line in path.read_text("utf-8").splitlines() if re.match(r"\s+import torch\b", line)]
+        for name, path in FILES.items()
+        if name.startswith("studies.")
+    }
+    assert found and not {name for name, lines in found.items() if lines}
 
 
 def test_gradio_is_the_page_s_alone():

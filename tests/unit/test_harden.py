@@ -4,7 +4,6 @@ import hashlib
 import json
 import shutil
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import benches
@@ -313,7 +312,7 @@ def test_bad_input_is_named(bench, changed, problem):
 def test_a_step_that_does_not_fit_is_refused_with_the_numbers(bench, monkeypatch):
     small = bench.settings.model_copy(update={"memory_gb": 0.0001})
     monkeypatch.setattr(bench.bench, "settings", small)
-    with pytest.raises(InputError, match=r"a step of 2 answers needs .* and 100 kB may be used|memory"):
+    with pytest.raises(InputError, match=r"^memory: a step of 2 answers needs .* and .* may be used"):
         harden(bench)
 
 
@@ -354,4 +353,3 @@ def test_what_is_read_of_a_behaviour_is_kept_with_the_job(bench, tmp_path):
     recipe.unlink()
     assert asked.recipe is not None and asked.bound(bench.bench) == asked
     assert Harden(**{key: value for key, value in asked.kept().items() if key != "kind"}) == asked
-    assert SimpleNamespace(**asked.kept()).recipe["name"] == "tiny"

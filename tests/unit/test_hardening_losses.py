@@ -105,7 +105,7 @@ def test_the_targeted_loss_has_its_own_answers_the_bad_and_the_good_one():
 
 def test_each_row_is_steered_by_one_vector_of_the_bank():
     lm = tiny("llama")
-    vectors = torch.randn(4, lm.hidden_size, generator=torch.Generator().manual_seed(3))
+    vectors = torch.randn(4, lm.hidden_size, generator=torch.Generator().manual_seed(3)).numpy()
     with torch.no_grad():
         same = float(bank_loss(lm, 1, 0 * vectors, 0)(LESSONS, 0))
         steered = [float(bank_loss(lm, 1, vectors, 0)(LESSONS, step)) for step in (0, 0, 1)]

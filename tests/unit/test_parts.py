@@ -8,7 +8,7 @@ from benches import PROMPT, listen, shelved
 from tiny_models import HEADS
 
 from melbo_app.analysis.circuit_figure import Cell, circuit_figure
-from melbo_app.analysis.mean_interval import mean_interval
+from melbo_app.analysis.estimate import mean_of
 from melbo_app.engine.answer_odds import log_odds, question
 from melbo_app.engine.patching import Patching
 from melbo_app.engine.prompt import Prompt
@@ -199,7 +199,7 @@ def test_a_model_without_gradients_is_named(ready, monkeypatch):
 
 def test_what_does_not_fit_into_memory_is_refused_with_numbers(ready, monkeypatch):
     bench, _ = ready
-    monkeypatch.setattr("melbo_app.engine.memory.budget", lambda lm, memory_gb: 10_000)
+    monkeypatch.setattr("melbo_app.engine.patching_memory.budget", lambda lm, memory_gb: 10_000)
     with pytest.raises(InputError, match="tokens needs .* may be used"):
         result_of(bench.run(parts()))
 
@@ -213,9 +213,9 @@ def test_the_map_has_a_cell_for_each_part_and_rings_for_the_set():
 
 
 def test_intervals_of_means():
-    mean, low, high = mean_interval([0.0, 1.0, 2.0, 3.0])
+    mean, low, high = mean_of([0.0, 1.0, 2.0, 3.0])
     assert mean == 1.5 and 0.3 < low < mean < high < 2.7
-    assert mean_interval([2.0] * 5) == (2.0, 2.0, 2.0)
+    assert mean_of([2.0] * 5) == (2.0, 2.0, 2.0)
 
 
 def test_lines_of_a_circuit_without_an_effect():

@@ -169,7 +169,7 @@ class AuditTab(HistoryTab):
 
     def _pick(self, event: gr.EventData, key: str | None) -> Changes:
         """Show all that is known of a behaviour."""
-        found, at = self._audit(key), int(event.key)
+        found, at = self._result(key), int(event.key)
         first, rest = places(found)
         return {
             self._at: at,
@@ -181,11 +181,11 @@ class AuditTab(HistoryTab):
 
     def _pick_prompt(self, event: gr.EventData, key: str | None) -> dict[str, Any]:
         """Show what was tried on a prompt."""
-        return note(*prompt_lines(self._audit(key), int(event.key)), tone="plain")
+        return note(*prompt_lines(self._result(key), int(event.key)), tone="plain")
 
     def _open(self, key: str | None, at: int | None) -> Changes:
         """Choose the vector of a behaviour and write its prompt into the context line; it is steered then."""
-        found = self._audit(key)
+        found = self._result(key)
         one = self._behaviour(found, at)
         return {
             **self._rooms.show("completions"),
@@ -200,7 +200,7 @@ class AuditTab(HistoryTab):
         return self._write(key, ".json")
 
     def _write(self, key: str | None, ending: str) -> str:
-        found = self._audit(key)
+        found = self._result(key)
 
         def write(out: Path) -> Path:
             return self._workbench.export_audit_page(found, out)
@@ -211,12 +211,6 @@ class AuditTab(HistoryTab):
         if at is None or at >= len(found.behaviours):
             raise InputError("behaviour", "none is chosen", "Click one in the table")
         return found.behaviours[at]
-
-    def _audit(self, key: str | None) -> Audit:
-        found = next((one for one in self._found() if one.key == key), None)
-        if found is None:
-            raise InputError("audit", "none is shown", "Press Audit, or choose an earlier one")
-        return found
 
 
 def _stamped(found: Audit, numbers: Sequence[int], chosen: int | None = None) -> dict[str, Any]:

@@ -107,12 +107,6 @@ class GeneralityTab(HistoryTab):
             **self._use(event, key),
         }
 
-    def _result(self, key: str | None) -> Generality:
-        found = next((one for one in self._found() if one.key == key), None)
-        if found is None:
-            raise InputError("result", "none is shown", "Press Measure, or choose an earlier one")
-        return found
-
     def _study(self, values: Values) -> MeasureGenerality:
         session = self._session
         name, radii = bank_chosen(values[session.bank]), radii_of(values[session.radius])

@@ -1,28 +1,26 @@
 """Harden: a model is trained to answer as before while an adversary perturbs it, and compared with the one before."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 from gradio.blocks import Block
 
-from melbo_app.errors import InputError, Stopped
 from melbo_app.jobs.job import Job
 from melbo_app.library.damage import Listed
 from melbo_app.library.hardened import Hardened
 from melbo_app.studies.harden import Harden
 from melbo_app.studies.harden_command import harden_command
-from melbo_app.studies.hardening_lines import compared_lines, settings_line
+from melbo_app.studies.hardening_lines import compared_lines, hardening, settings_line
 from melbo_app.ui.components.command_line import command_line
 from melbo_app.ui.components.note import note, note_view
-from melbo_app.ui.components.progress_bar import resting, working
 from melbo_app.ui.components.record_table import record_table
 from melbo_app.ui.fields import small_button
-from melbo_app.ui.files import fetch_script, hidden_download, written
+from melbo_app.ui.files import fetch_script, hidden_download, written_json
 from melbo_app.ui.guard import Changes, Values, bind
 from melbo_app.ui.harden_form import HardenForm
 from melbo_app.ui.harden_tables import parts_table, text_lines, texts_table
+from melbo_app.ui.loading import load_model
 from melbo_app.ui.present import day
 from melbo_app.ui.rooms import Rooms
 from melbo_app.ui.session import Session
@@ -120,32 +118,14 @@ class HardenTab(HistoryTab):
 
     def _pick(self, event: gr.EventData, key: str | None) -> Changes:
         """Show both answers to a prompt."""
-        found, at = self._hardened(key), int(event.key)
+        found, at = self._result(key), int(event.key)
         return {self.texts: texts_table(found, at), self.text: note(*text_lines(found, at), tone="plain")}
 
     def _load(self, request: gr.Request, key: str | None) -> Iterator[Changes]:
-        found = self._hardened(key)
-        with self._runs.start(request) as stop:
-            yield {self.progress: working("loading the hardened model"), self._wake: gr.Timer(0.7)}
-            try:
-                text = f"{self._workbench.load_model(found.folder, stop=stop.is_set).name} is loaded."
-            except Stopped:
-                if self._runs.replaced(request, stop):
-                    return
-                text = "Stopped; the previous model stays."
-            yield {self.progress: resting(text)}
+        found = self._result(key)
+        what = "the hardened model"
+        yield from load_model(self._workbench, self._runs, request, found.folder, what, self.progress, self._wake)
 
     def _write(self, key: str | None) -> str:
-        found = self._hardened(key)
-
-        def write(out: Path) -> Path:
-            out.write_bytes(found.model_dump_json(indent=1).encode())
-            return out
-
-        return written("hardening", ".json", write)
-
-    def _hardened(self, key: str | None) -> Hardened:
-        found = next((one for one in self._found() if one.key == key), None)
-        if found is None:
-            raise InputError("hardened model", "none is shown", "Press Harden, or choose an earlier one")
-        return found
+        found = self._result(key)
+        return written_json("hardening", hardening(found))

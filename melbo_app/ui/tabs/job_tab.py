@@ -165,6 +165,13 @@ class HistoryTab(JobTab):
             raise InputError("result", problem, "Load its model, or run the job again")
         return {**self._chosen(found), **self._list(every, found.key)}
 
+    def _result(self, key: str | None) -> Any:
+        """The result with this key, of those that ``_found`` lists. Raises InputError."""
+        found = next((one for one in self._found() if one.key == key), None)
+        if found is None:
+            raise InputError("result", "none is shown", "Start one, or choose an earlier one")
+        return found
+
     def _begun(self) -> Changes:
         return {self.shown: UNDER_WAY, self.history: gr.Dropdown(value=None)}
 

@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 from gradio.blocks import Block
 
-from melbo_app.errors import InputError, Stopped
+from melbo_app.errors import InputError
 from melbo_app.library.counted import Counted
 from melbo_app.library.organism import Organism
 from melbo_app.library.organism_recipe import OrganismRecipe
@@ -16,12 +16,13 @@ from melbo_app.paths import written_path
 from melbo_app.ui.components.command_line import command_line
 from melbo_app.ui.components.note import note, note_view
 from melbo_app.ui.components.organism_texts import organism_texts, parts
-from melbo_app.ui.components.progress_bar import progress_bar, resting, working
+from melbo_app.ui.components.progress_bar import progress_bar, resting
 from melbo_app.ui.components.record_table import record_table
 from melbo_app.ui.fields import button
 from melbo_app.ui.guard import Changes, bind
 from melbo_app.ui.kept_form import KeptForm
 from melbo_app.ui.left_out import tell
+from melbo_app.ui.loading import load_model
 from melbo_app.ui.present import day, duration
 from melbo_app.ui.rooms import Rooms
 from melbo_app.ui.runs import Runs
@@ -127,15 +128,8 @@ class OrganismsTab:
     def _load(self, request: gr.Request, folder: str | None) -> Iterator[Changes]:
         if folder is None:
             raise InputError("organism", "none is chosen", "Choose one in the table")
-        with self._runs.start(request) as stop:
-            yield {self.progress: working(f"loading {Path(folder).name}"), self._wake: gr.Timer(0.7)}
-            try:
-                text = f"{self._workbench.load_model(folder, stop=stop.is_set).name} is loaded."
-            except Stopped:
-                if self._runs.replaced(request, stop):
-                    return
-                text = "Stopped; the previous model stays."
-            yield {self.progress: resting(text)}
+        name = Path(folder).name
+        yield from load_model(self._workbench, self._runs, request, folder, name, self.progress, self._wake)
 
 
 def _making(recipe: OrganismRecipe, model: str | None) -> str:

@@ -1,6 +1,5 @@
 """Parts: which heads and MLPs carry what a vector does."""
 
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -8,17 +7,16 @@ from gradio.blocks import Block
 
 from melbo_app.errors import InputError
 from melbo_app.jobs.job import Job
-from melbo_app.library.atomic import write_file
 from melbo_app.library.circuits import Circuit, Part
 from melbo_app.library.damage import Listed
 from melbo_app.studies.parts import EXACT, KEEP, RANDOM, TOKENS, FindParts, PartsProgress
-from melbo_app.studies.parts_answer import command_of, effect_sentence, notes_of, percent, set_sentences
+from melbo_app.studies.parts_answer import command_of, effect_sentence, found_parts, notes_of, percent, set_sentences
 from melbo_app.ui.components.command_line import command_line
 from melbo_app.ui.components.note import note, note_view
 from melbo_app.ui.components.plotly_view import figure_value, plotly_view
 from melbo_app.ui.components.record_table import record_table
 from melbo_app.ui.fields import choice, number, small_button, text, whole_number
-from melbo_app.ui.files import fetch_script, hidden_download, written
+from melbo_app.ui.files import fetch_script, hidden_download, written_json
 from melbo_app.ui.forms import bank_chosen, chosen, radii_of, real, whole
 from melbo_app.ui.guard import Changes, Values, bind
 from melbo_app.ui.present import amount, day, first_line
@@ -164,18 +162,7 @@ class PartsTab(HistoryTab):
 
     def _write(self, key: str | None) -> str:
         found = self._result(key)
-
-        def write(out: Path) -> Path:
-            write_file(out, found.model_dump_json(indent=1).encode(), overwrite=True)
-            return out
-
-        return written("parts", ".json", write)
-
-    def _result(self, key: str | None) -> Circuit:
-        found = next((one for one in self._found() if one.key == key), None)
-        if found is None:
-            raise InputError("result", "none is shown", "Press Find parts, or choose an earlier one")
-        return found
+        return written_json("parts", found_parts(found, self._workbench.why_not_kept(found)))
 
 
 def _map(found: Circuit) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Reliability: how steadily do the chosen vectors move a propensity, input by input and in other settings?"""
 
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -22,7 +21,7 @@ from melbo_app.ui.components.note import note, note_view
 from melbo_app.ui.components.plotly_view import plotly_view
 from melbo_app.ui.components.record_table import record_table
 from melbo_app.ui.fields import choice, small_button, text, whole_number
-from melbo_app.ui.files import fetch_script, hidden_download, written
+from melbo_app.ui.files import fetch_script, hidden_download, written_json
 from melbo_app.ui.forms import bank_chosen, chosen, radii_of, template_of, whole
 from melbo_app.ui.guard import Changes, Values, bind
 from melbo_app.ui.own_prompts import MINE, OWN, content_of, read_upload, upload_button
@@ -191,11 +190,7 @@ class ReliabilityTab(HistoryTab):
 
     def _write(self, key: str | None) -> str:
         found = self._result(key)
-
-        def write(out: Path) -> Path:
-            return self._workbench.export_reliability(found, out)
-
-        return written("reliability", ".json", write)
+        return written_json("reliability", reliable(found, self._workbench.why_not_kept(found)))
 
     def _command(self, found: Reliability) -> dict[str, Any]:
         """The command that does the same, and its files."""
@@ -206,12 +201,6 @@ class ReliabilityTab(HistoryTab):
         where = f", where {' and '.join(files)} {'have' if len(files) > 1 else 'has'} your own prompts" if files else ""
         command = reliability_command(found, len(bank.vectors), model)
         return {"command": command, "note": f"The same on the command line{where}:"}
-
-    def _result(self, key: str | None) -> Reliability:
-        found = next((one for one in self._found() if one.key == key), None)
-        if found is None:
-            raise InputError("result", "none is shown", "Press Measure, or choose an earlier one")
-        return found
 
     def _summary(self, found: Reliability) -> str:
         if found.finished:

@@ -10,16 +10,16 @@ from gradio.blocks import Block
 from melbo_app.errors import InputError
 from melbo_app.jobs.job import Job
 from melbo_app.library.damage import Listed
-from melbo_app.library.organism_recipe import OrganismRecipe
 from melbo_app.library.removals import Removal
 from melbo_app.studies.removal import PROMPTS, TestRemoval
+from melbo_app.studies.removal_answer import answered
 from melbo_app.studies.removal_running import RemovalProgress
 from melbo_app.ui.components.command_line import command_line
 from melbo_app.ui.components.note import note, note_view
 from melbo_app.ui.components.organism_texts import organism_texts
 from melbo_app.ui.components.record_table import record_table
 from melbo_app.ui.fields import choice, small_button, whole_number
-from melbo_app.ui.files import fetch_script, hidden_download, written
+from melbo_app.ui.files import fetch_script, hidden_download, written_json
 from melbo_app.ui.forms import whole
 from melbo_app.ui.guard import Changes, Values, bind
 from melbo_app.ui.kept_form import KeptForm
@@ -47,7 +47,7 @@ class RemovalTab(HistoryTab):
         super().__init__(workbench, session)
         self._kept = KeptForm("removal", for_any_model=True)
         why_not = workbench.why_not("removal")
-        recipes: list[OrganismRecipe] = [] if why_not else workbench.organism_recipes()
+        planted = [one for one in workbench.organism_names() if not one.startswith("clean-")]
         note_view(note(why_not), elem_id="removal-why-not")
         with gr.Column(visible=not why_not, elem_id="removal-here"):
             with gr.Row(elem_classes="mx-fields"):
@@ -58,7 +58,7 @@ class RemovalTab(HistoryTab):
                 self.behaviour = choice(
                     "Behaviour: a recipe, or the path of one",
                     "removal-behaviour",
-                    [one.name for one in recipes if one.planted],
+                    planted,
                     None,
                     260,
                     allow_custom_value=True,
@@ -160,7 +160,7 @@ class RemovalTab(HistoryTab):
 
     def _write(self, key: str | None) -> str:
         found = self._workbench.removal(key)
-        return written("removal", ".json", lambda out: self._workbench.export_removal_file(found, out))
+        return written_json("removal", answered(found, self._workbench.why_not_kept(found)))
 
 
 def _model(label: str, name: str, placeholder: str) -> gr.Textbox:

@@ -1,23 +1,21 @@
 """Triggers: what added to a clean prompt makes the model do something. Experimental."""
 
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 from gradio.blocks import Block
 
-from melbo_app.errors import InputError
 from melbo_app.jobs.job import Job
 from melbo_app.library.damage import Listed
 from melbo_app.library.prompt_sets import SHIPPED
 from melbo_app.library.triggers import TriggerSearch
-from melbo_app.studies.trigger_answer import NOTE
+from melbo_app.studies.trigger_answer import NOTE, triggered
 from melbo_app.studies.triggers import FindTriggers, TriggerProgress
 from melbo_app.ui.components.command_line import command_line
 from melbo_app.ui.components.note import note, note_view
 from melbo_app.ui.components.record_table import record_table
 from melbo_app.ui.fields import small_button
-from melbo_app.ui.files import fetch_script, hidden_download, written
+from melbo_app.ui.files import fetch_script, hidden_download, written_json
 from melbo_app.ui.guard import Changes, Values, bind
 from melbo_app.ui.present import day
 from melbo_app.ui.rooms import Rooms
@@ -108,22 +106,12 @@ class TriggersTab(HistoryTab):
 
     def _pick(self, event: gr.EventData, key: str | None) -> Changes:
         """Show the answers under a string."""
-        found, at = self._search(key), int(event.key)
+        found, at = self._result(key), int(event.key)
         return {self.table: trigger_table(found, at), self.answers: note(*answer_lines(found, at), tone="plain")}
 
     def _write(self, key: str | None) -> str:
-        found = self._search(key)
-
-        def write(out: Path) -> Path:
-            return self._workbench.export_triggers(found, out)
-
-        return written("triggers", ".json", write)
+        found = self._result(key)
+        return written_json("triggers", triggered(found, self._workbench.why_not_kept(found)))
 
     def _shipped(self) -> dict[str, list[str]]:
         return {name: [one.text for one in self._workbench.prompt_set([name])] for name in SHIPPED}
-
-    def _search(self, key: str | None) -> TriggerSearch:
-        found = next((one for one in self._found() if one.key == key), None)
-        if found is None:
-            raise InputError("triggers", "none are shown", "Press Search, or choose an earlier search")
-        return found
